@@ -10,6 +10,7 @@
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import cv2
@@ -279,16 +280,17 @@ def _analyze_posed(
             pixel_size=pixel_size,
             training_diameter_px=training_diameter,
         )
-    judged_share = float(field_mask.mean())
     diameter = scale.red_cell_diameter_px or (vote.diameter_px if vote else None)
-    sharp = closer(clean, field_mask, view, diameter)
-    quality = assess(
+    judge = partial(
+        assess,
         view,
-        scale=scale,
         vote=vote,
-        closer=sharp,
+        closer=closer(clean, field_mask, view, diameter),
         pixel_size=pixel_size,
-        judged_share=judged_share,
+        judged_share=float(field_mask.mean()),
+    )
+    quality = judge(
+        scale=scale,
         is_vouched_for=settings.cell_diameter_px is not None,
         is_cut_out=frame is None and is_cut_out_on_black(image),
     )
@@ -313,15 +315,7 @@ def _analyze_posed(
         if second is not None:
             scale = second
             found = _found(runtime, seen, scale, settings, training_diameter)
-            again = assess(
-                view,
-                scale=scale,
-                vote=vote,
-                closer=sharp,
-                pixel_size=pixel_size,
-                judged_share=judged_share,
-            )
-            quality = quality.with_findings_of(again, "focus", "scale")
+            quality = quality.with_findings_of(judge(scale=scale), "focus", "scale")
         cells, class_mask = found.cells, found.class_mask
     class_mask[~field_mask] = NOT_SCORED
     cells = without_dust(cells_within(cells, field_mask), clean)
